@@ -148,19 +148,28 @@ function Backfill({ job }) {
     done=${({ backfill, count: times }) => `Backfill ${backfill} of ${plural(times, 'time')}.`} />`;
 }
 
-function Delete({ job }) {
+// What becomes of its runs, of those that are open and of those that wait to be.
+function ends({ items, next }, waiting, cancels) {
+  const one = items.length === 1;
+  const many = `${next ? 'More than ' : ''}${plural(items.length, 'run')} of it ${one ? 'is' : 'are'} open`;
+  const open = items.length === 0 ? 'No run of it is open.' : `${many}: ${cancels ? 'what has no outcome yet is cancelled' : one ? 'it goes on' : 'they go on'}.`;
+  return waiting === 0 ? open : `${open} ${plural(waiting, 'that waits to be opened is', 'that wait to be opened are')} dropped.`;
+}
+
+function Delete({ job, revision }) {
   const counted = async ({ open }) => {
-    const { data } = await ask('GET', `/runs${said({ job, state: 'running', limit: 1_000 })}`);
-    const many = `${data.next ? 'More than ' : ''}${plural(data.items.length, 'run')} of it ${data.items.length === 1 ? 'is' : 'are'} open`;
-    if (data.items.length === 0) return 'No run of it is open.';
-    return `${many}: ${open ? 'what has no outcome yet is cancelled' : 'they go on'}.`;
+    const [{ data: runs }, { data: waiting }] = await Promise.all([
+      ask('GET', `/runs${said({ job, state: 'running', limit: 1_000 })}`),
+      ask('GET', `/runs/waiting${said({ job })}`),
+    ]);
+    return ends(runs, waiting.items.length, open);
   };
   return html`<${Action} label="Delete" title=${`Delete job ${job}?`} danger needs="admin"
-    says="Its definition goes, and it fires no more. Its runs stay." count=${counted}
+    says=${`Its definition, revision ${revision}, goes, and it fires no more. Its runs stay, but for those that wait to be opened.`} count=${counted}
     fields=${[{ name: 'open', label: 'Its open runs', options: [['', 'go on'], ['cancel', 'are cancelled']] }]}
-    order=${({ open }) => ({ method: 'DELETE', path: `/jobs/${segment(job)}${open && '?cancel=true'}` })}
-    command=${({ open }) => command(['job', 'delete', job], [['--cancel', open === 'cancel']])}
-    done=${({ open, cancelled }) => `It is deleted; ${plural(open.length, 'run')} open, ${count(cancelled.length)} cancelled.`} />`;
+    order=${({ open }) => ({ method: 'DELETE', path: `/jobs/${segment(job)}${open && '?cancel=true'}`, headers: { 'if-match': `"${revision}"` } })}
+    command=${({ open }) => command(['job', 'delete', job], [['--cancel', open === 'cancel'], ['--if-revision', revision]])}
+    done=${({ open, cancelled, dropped = [] }) => `It is deleted; ${plural(open.length, 'run')} open, ${count(cancelled.length)} cancelled${dropped.length ? `, ${count(dropped.length)} that waited dropped` : ''}.`} />`;
 }
 
 function Backfills({ job }) {
@@ -201,7 +210,7 @@ export function Job({ name }) {
       revision ${job.revision}, applied <${Ago} at=${job.applied_at} />`}>
       <${Trigger} job=${name} />
       ${scheduled && html`<${Hold} job=${name} paused=${own} unknown=${!next.data} /><${Backfill} job=${name} />`}
-      <${Delete} job=${name} /><//>
+      <${Delete} job=${name} revision=${job.revision} /><//>
     ${job.definition && html`<${Says} definition=${job.definition} />`}
     ${job.unreadable && html`<div class="note is-trouble"><strong>This build cannot read it</strong><p>${job.unreadable}</p></div>`}
     <${Failing} live=${next} title="Fires next, and what keeps it from that" />

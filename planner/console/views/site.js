@@ -1,7 +1,7 @@
 // What concerns all of an installation: calendars, messages that were refused, and who has ordered what.
 
 import { Action, parsed } from '../act.js';
-import { query, segment } from '../api.js';
+import { ask, query, segment } from '../api.js';
 import { read, write } from '../json.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Empty, Filter, Head, JobLink, Loaded, Nothing, Pager, Panel, Table, Time } from '../parts.js';
@@ -20,7 +20,7 @@ function Apply({ label, calendar }) {
   const value = calendar ? write(calendar.definition, 2) : CALENDAR;
   const name = (values) => segment(calendar?.calendar || (calendarBody(values) && read(values.definition)?.name) || '');
   const headers = calendar ? { 'if-match': `"${calendar.revision}"` } : { 'if-none-match': '*' };
-  const jobs = calendar?.jobs.length ? `${plural(calendar.jobs.length, 'job')} ${calendar.jobs.length === 1 ? 'names' : 'name'} it: ${calendar.jobs.join(', ')}.` : 'No job names it.';
+  const jobs = calendar?.jobs.length ? named(calendar) : 'No job names it.';
   return html`<${Action} label=${label} title=${calendar ? `Change calendar ${calendar.calendar}` : 'Define a calendar'} needs="admin"
     says=${calendar ? jobs : 'What its file would say, as JSON.'}
     fields=${[{ name: 'definition', label: 'Definition', rows: 10, required: true, value }]}
@@ -29,12 +29,20 @@ function Apply({ label, calendar }) {
     done=${({ change, revision }) => `It is ${change}: revision ${revision}.`} />`;
 }
 
-function Delete({ calendar }) {
-  const named = calendar.jobs.length > 0;
-  return html`<${Action} label="Delete" title=${`Delete calendar ${calendar.calendar}?`} danger needs="admin"
-    says=${named ? `${plural(calendar.jobs.length, 'job')} named it: their schedules wait from then on, and fire nothing.` : 'No job names it.'}
-    order=${() => ({ method: 'DELETE', path: `/calendars/${segment(calendar.calendar)}${named ? '?force=true' : ''}` })}
-    command=${() => command(['calendar', 'delete', calendar.calendar], [['--force', named]])} done=${() => 'It is deleted.'} />`;
+const named = ({ jobs }) => `${plural(jobs.length, 'job')} ${jobs.length === 1 ? 'names' : 'name'} it: ${jobs.join(', ')}.`;
+
+// A job may come to name it while the question stands there: it is the answer to that which is ordered, and not what the page knew.
+function Delete({ calendar: { calendar, revision } }) {
+  const counted = async ({ force }) => {
+    const { data } = await ask('GET', `/calendars/${segment(calendar)}`);
+    if (data.jobs.length === 0) return 'No job names it.';
+    return `${named(data)} ${force ? 'Their schedules wait from then on, and fire nothing.' : 'It stays for their sake.'}`;
+  };
+  return html`<${Action} label="Delete" title=${`Delete calendar ${calendar}?`} danger needs="admin" count=${counted} says=${`Revision ${revision} of it goes.`}
+    fields=${[{ name: 'force', label: 'Where jobs name it', options: [['', 'it stays'], ['true', 'it goes all the same (force=true)']] }]}
+    order=${({ force }) => ({ method: 'DELETE', path: `/calendars/${segment(calendar)}${force && '?force=true'}`, headers: { 'if-match': `"${revision}"` } })}
+    command=${({ force }) => command(['calendar', 'delete', calendar], [['--force', Boolean(force)], ['--if-revision', revision]])}
+    done=${({ jobs }) => (jobs.length ? `It is deleted. ${plural(jobs.length, 'schedule waits', 'schedules wait')} for it now: ${jobs.join(', ')}.` : 'It is deleted.')} />`;
 }
 
 export function Calendars() {
