@@ -43,17 +43,23 @@ const PAGES = [
 const LISTS = { runs: Runs, jobs: Jobs, dead: Dead, queues: Queues, workers: Workers, calendars: Calendars, unreadable: Unreadable, log: Log, planners: Planners, doctor: Doctor };
 
 // What belongs to a run or a job stands on a tab of its page; by the API's path, which is what people write, it is found too.
-const TABS = { runs: ['grid', 'shards', 'audit'], jobs: ['runs', 'fires', 'definition', 'backfills'] };
+// Each path with its tab; none: it stands above the tabs.
+const TABS = {
+  runs: { grid: 'grid', shards: 'shards', audit: 'audit', workers: 'grid' },
+  jobs: { runs: 'runs', fires: 'fires', definition: 'definition', backfills: 'backfills', next: null, why: 'fires' },
+};
 
 // Lists that the API has where the id of a run stands: what they tell is on the page of runs.
 const OF_RUNS = ['waiting', 'waits'];
 
 function led({ parts: [first, second, third, slice, ...rest], query }) {
   if (first === 'runs' && !third && OF_RUNS.includes(second)) return '/runs?state=running';
-  if (!third || rest.length || !Object.hasOwn(TABS, first) || !TABS[first].includes(third)) return null;
+  if (first === 'calendars' && second && !third) return `/calendars?${new URLSearchParams({ ...query, name: second })}`;
+  if (!third || rest.length || !Object.hasOwn(TABS, first) || !Object.hasOwn(TABS[first], third)) return null;
   if (slice !== undefined && third !== 'shards') return null;
-  const said = new URLSearchParams({ ...query, tab: third, ...(slice !== undefined && { slice }) });
-  return `/${first}/${segment(second)}?${said}`;
+  const tab = TABS[first][third];
+  const said = new URLSearchParams({ ...query, ...(tab && { tab }), ...(slice !== undefined && { slice }) }).toString();
+  return `/${first}/${segment(second)}${said && `?${said}`}`;
 }
 
 function Led({ to }) {

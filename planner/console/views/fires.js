@@ -5,7 +5,7 @@ import { useLive } from '../live.js';
 import { Ago, Command, Filter, Loaded, Nothing, Pager, Panel, RunLink, Table, Time, Trouble } from '../parts.js';
 import { useRoute } from '../router.js';
 import { State } from '../states.js';
-import { html, useState } from '../html.js';
+import { html, useEffect, useState } from '../html.js';
 import { command, plain, plural } from '../words.js';
 
 const DECISIONS = ['opened', 'queued', 'skipped', 'cancelled_previous', 'expired', 'coalesced', 'paused', 'frozen', 'excluded', 'dropped', 'adopted', 'halted', 'ended'];
@@ -75,11 +75,19 @@ export function Fires({ job }) {
     <${Command} text=${command(['job', 'fires', job], [['--decision', decision]])} />`;
 }
 
+// The time may stand in the address, as the API takes it; then it is asked for at once.
 function Why({ job }) {
-  const [time, set] = useState('');
+  const { query: said } = useRoute();
+  const [time, set] = useState(said.time ?? '');
   const [told, tell] = useState({});
-  const submit = async (event) => {
+  useEffect(() => {
+    if (said.time) look();
+  }, []);
+  const submit = (event) => {
     event.preventDefault();
+    look();
+  };
+  const look = async () => {
     try {
       tell({ why: (await ask('GET', `/jobs/${segment(job)}/why${query({ time })}`)).data });
     } catch (problem) {
