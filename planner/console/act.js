@@ -83,7 +83,10 @@ function Question({ id, label, title, danger, says, fields = [], count, counts, 
       again();
       if (goes) goes(data);
     } catch (failed) {
-      change({ busy: false, problem: problemOf(failed) });
+      const refused = problemOf(failed);
+      change({ busy: false, problem: refused });
+      // It is not as it was counted, maybe.
+      if (!refused.passes) counted.anew?.();
     }
   };
   const field = (of) => html`<${Field} field=${of} value=${values[of.name]}
@@ -127,11 +130,13 @@ function useCount(count, values, counts) {
       clearTimeout(timer);
     };
   }, [key, round]);
+  // What was said stays until it is said anew; or nothing is.
+  const anew = () => next(round + 1);
   const again = () => {
     say({});
-    next(round + 1);
+    anew();
   };
-  return said.key === key ? { ...said, again } : {};
+  return said.key === key ? { ...said, again, anew } : {};
 }
 
 function Field({ field, value, set }) {

@@ -36,7 +36,7 @@ function Delete({ calendar: { calendar, revision } }) {
   const counted = async ({ force }) => {
     const { data } = await ask('GET', `/calendars/${segment(calendar)}`);
     if (data.jobs.length === 0) return 'No job names it.';
-    return `${named(data)} ${force ? 'Their schedules wait from then on, and fire nothing.' : 'It stays for their sake.'}`;
+    return `${named(data)} ${force ? 'What waits for it from then on fires nothing.' : 'So it stays.'}`;
   };
   return html`<${Action} label="Delete" title=${`Delete calendar ${calendar}?`} danger needs="admin" count=${counted} says=${`Revision ${revision} of it goes.`}
     fields=${[{ name: 'force', label: 'Where jobs name it', options: [['', 'it stays'], ['true', 'it goes all the same (force=true)']] }]}
