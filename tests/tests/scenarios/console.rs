@@ -7,6 +7,7 @@
 //! | `lanes` | who has worked on a run when, of one whose worker was killed |
 //! | `alive` | the picture on the tab, the grid under wheel and keys, motion, an edit, a planner and a broker that come back |
 //! | `pace` | how fast it is, in figures with limits |
+//! | `deletes` | what is deleted is what was seen, and what is lost with it is said; what a worker held that is gone waits |
 //! | `doctor` | what is wrong, and that it is gone once it was mended |
 //! | `keys` | the keys, and the list of them; a planner that changes nothing |
 //! | `many` | of more open runs than are shown, those that are open for longest; what is late |
@@ -32,6 +33,8 @@ mod addresses;
 mod alive;
 #[path = "console/clocks.rs"]
 mod clocks;
+#[path = "console/deletes.rs"]
+mod deletes;
 #[path = "console/doctor.rs"]
 mod doctor;
 #[path = "console/keys.rs"]

@@ -28,6 +28,8 @@ async fn address_that_makes_no_sense_is_told_and_breaks_no_page() -> anyhow::Res
         }
         left_out(&mut browser, &api).await?;
         leads_on(&mut browser, &api, &ill).await?;
+        goes_to_the_first_page(&mut browser, &api, &ill).await?;
+        takes_out(&mut browser, &api, &ill).await?;
         gives_no_larger_order(&mut browser, &api, &ill).await?;
         browser.end().await
     })
@@ -99,6 +101,28 @@ async fn left_out(browser: &mut Chromium, api: &Api) -> anyhow::Result<()> {
         .await
 }
 
+/// More such paths, and pages with a slash at their end: where each leads, and what stands there.
+const OTHERS: [(&str, &str, &str); 6] = [
+    ("/jobs/nightly/next", "/jobs/nightly", "By its own clocks"),
+    (
+        "/jobs/nightly/why?time=2037-03-01T02:00",
+        "/jobs/nightly?time=2037-03-01T02%3A00&tab=fires",
+        "job nightly, fire of 2037-03-01",
+    ),
+    (
+        "/calendars/free",
+        "/calendars?name=free",
+        "There is no calendar.",
+    ),
+    ("/jobs/", "/jobs", "Definitions: what is done"),
+    (
+        "/runs/?state=failed",
+        "/runs?state=failed",
+        "Firings of jobs",
+    ),
+    ("/log/", "/log", "Who has ordered what"),
+];
+
 /// What the API has under a path of its own is found by that path, on the tab where it stands.
 async fn leads_on(browser: &mut Chromium, api: &Api, run: &str) -> anyhow::Result<()> {
     let of_run = [
@@ -108,6 +132,8 @@ async fn leads_on(browser: &mut Chromium, api: &Api, run: &str) -> anyhow::Resul
         ("shards/1", "?tab=shards&slice=1", "disk full"),
         ("audit", "?tab=audit", "Audit now"),
         ("grid", "?tab=grid", "What has failed"),
+        ("workers", "?tab=grid", "Workers over time"),
+        ("", "", "What has failed"),
     ];
     let of_run = of_run.map(|(path, to, words)| {
         let under = |rest: &str| format!("/runs/{run}{rest}");
@@ -130,7 +156,9 @@ async fn leads_on(browser: &mut Chromium, api: &Api, run: &str) -> anyhow::Resul
         let to = "/runs?state=running".to_owned();
         (path.to_owned(), to, "Firings of jobs")
     });
-    for (path, to, words) in of_run.into_iter().chain(of_job).chain(lists) {
+    let found = OTHERS.map(|(path, to, words)| (path.to_owned(), to.to_owned(), words));
+    let all = of_run.into_iter().chain(of_job).chain(lists).chain(found);
+    for (path, to, words) in all {
         let seen = async {
             browser.open(&api.url(&path)).await?;
             browser.says(words).await?;
@@ -151,4 +179,72 @@ async fn gives_no_larger_order(browser: &mut Chromium, api: &Api, run: &str) -> 
     browser
         .until("((all) => all.length === 2 && all.every((each) => each.disabled))([...document.querySelectorAll('button')].filter((each) => /these/.test(each.innerText)))")
         .await
+}
+
+/// A list that goes on behind a place that is none is left for its beginning.
+async fn goes_to_the_first_page(
+    browser: &mut Chromium,
+    api: &Api,
+    run: &str,
+) -> anyhow::Result<()> {
+    let shards = format!("/runs/{run}?tab=shards");
+    let lists = [
+        "/runs?state=failed",
+        "/jobs?name=i",
+        "/jobs/ill?tab=runs",
+        "/jobs/nightly?tab=fires",
+        "/dead?error=disk",
+        "/log?by=all",
+        shards.as_str(),
+    ];
+    for path in lists {
+        let seen = async {
+            browser.open(&api.url(&format!("{path}&after=odd"))).await?;
+            browser.says("is no cursor").await?;
+            browser.press("First page").await?;
+            let is_there = format!("location.pathname + location.search === '{path}'");
+            browser.until(&is_there).await?;
+            browser
+                .until("!document.body.innerText.includes('is no cursor')")
+                .await
+        };
+        seen.await.with_context(|| path.to_owned())?;
+    }
+    Ok(())
+}
+
+/// What an address filters by is shown in a field, whatever it is, and gone with what that held once it is emptied.
+async fn takes_out(browser: &mut Chromium, api: &Api, run: &str) -> anyhow::Result<()> {
+    let of_run = format!("/dead?run={run}&slice=1&page=1");
+    browser.open(&api.url(&of_run)).await?;
+    browser
+        .says(&format!("gridloom dead list {run} --slice 1 --page 1"))
+        .await?;
+    let odd = format!("/dead?run={run}&slice=odd&page=1");
+    let addresses = [
+        (of_run.as_str(), "run", run),
+        (odd.as_str(), "slice", "odd"),
+        ("/dead?slice=1&page=3", "slice", "1"),
+        ("/dead?page=3", "page", "3"),
+        ("/runs?from=2026-11-30T10:00Z", "from", "2026-11-30T10:00Z"),
+        ("/runs?to=2026-02-31", "to", "2026-02-31"),
+    ];
+    for (path, name, value) in addresses {
+        let seen = async {
+            browser.open(&api.url(path)).await?;
+            let field = format!(".filters input[name={name}]");
+            let shown = format!("document.querySelector('{field}')?.value === '{value}'");
+            browser.until(&shown).await?;
+            browser.fill(&field, "").await?;
+            let left = match name {
+                "slice" if path == odd => format!("?run={run}"),
+                _ => String::new(),
+            };
+            browser
+                .until(&format!("location.search === '{left}'"))
+                .await
+        };
+        seen.await.with_context(|| format!("{name} of {path}"))?;
+    }
+    Ok(())
 }

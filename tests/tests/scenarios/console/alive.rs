@@ -211,7 +211,7 @@ async fn definition_is_edited_after_its_changes_and_fires_were_seen() -> anyhow:
 async fn says_how_many(browser: &mut Chromium, api: &Api) -> anyhow::Result<()> {
     browser.open(&api.url("/jobs/stuck")).await?;
     browser.press("Delete").await?;
-    browser.says("1 run of it is open: they go on.").await?;
+    browser.says("1 run of it is open: it goes on.").await?;
     browser
         .js("(() => { const open = document.querySelector('dialog[open] select[name=open]'); open.value = 'cancel'; open.dispatchEvent(new Event('change', { bubbles: true })); })()")
         .await?;
