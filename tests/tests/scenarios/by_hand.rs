@@ -232,7 +232,7 @@ async fn run_by_hand_whose_job_is_deleted_while_it_waits_is_on_record_as_dropped
         ask(stage, &["skip"]).await?;
         let waits = run_of(&ask(stage, &["queue_all", "--id", "waits"]).await?)?;
         let deleted = told(stage, "job delete tick --cancel").await?;
-        assert_eq!(deleted["dropped"], json!([waits]), "{deleted}");
+        assert_eq!(deleted["dropped"], serde_json::json!([waits]), "{deleted}");
         wants_nothing(stage).await?;
         let (decisions, kind) = decided(stage, &waits).await?;
         assert_eq!(
