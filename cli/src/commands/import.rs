@@ -10,9 +10,10 @@
 //! | [`elasticjob`] | what each field of a job of ElasticJob becomes |
 //! | [`xxl_job`] | what each column of a job of XXL-JOB becomes |
 //! | [`imported`] | what a job is here: its file, and what the workers have to be told |
+//! | [`apart`] | what becomes of jobs, and of handlers, whose names are one here |
 //! | [`note`] | how grave it is what is said of a field |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use crate::output::{Align, Output, Table, counted};
 use imported::{Imported, quoted};
 use note::{Kind, Note};
 
+mod apart;
 mod elasticjob;
 mod found;
 mod imported;
@@ -69,7 +71,8 @@ pub fn run(context: &Context, order: &Import) -> anyhow::Result<Verdict> {
             (&args.import, jobs, xxl_job::ALWAYS)
         }
     };
-    tell_names_apart(&mut jobs);
+    apart::handlers(&mut jobs);
+    apart::names(&mut jobs);
     if args.shadow {
         jobs = jobs.into_iter().map(Imported::shadow).collect();
     }
@@ -166,38 +169,6 @@ fn read(path: &Path) -> Result<String, String> {
         true => Err(format!("is longer than {FILE_MAX} bytes")),
         false => Ok(text),
     }
-}
-
-/// Jobs whose names become one here: the later ones need another.
-fn tell_names_apart(jobs: &mut [Imported]) {
-    let mut taken: BTreeMap<String, String> = BTreeMap::new();
-    for job in jobs {
-        let Some(other) = taken.insert(job.name.clone(), job.was.clone()) else {
-            continue;
-        };
-        let name = (2..)
-            .map(|n| numbered(&job.name, n))
-            .find(|name| !taken.contains_key(name))
-            .unwrap_or_default();
-        job.notes.push(Note::of(
-            Kind::Open,
-            "",
-            format!(
-                "is {:?} here, as that of {other:?} is: called {name:?}; is that right?",
-                job.name
-            ),
-        ));
-        job.rename(&name);
-        taken.insert(name, job.was.clone());
-    }
-}
-
-/// The name with a number behind it, no longer than a name may be.
-fn numbered(name: &str, n: u32) -> String {
-    let number = n.to_string();
-    let room = imported::NAME_MAX - 1 - number.len();
-    let begin = &name[..name.floor_char_boundary(room)];
-    format!("{}-{number}", begin.trim_end_matches('-'))
 }
 
 /// What the workers have to be told: which commands jobs name, and which services they ask.
@@ -367,25 +338,6 @@ impl Report {
                 "was disabled: gridloom job apply {out}/{} --paused 'was disabled'",
                 place.display()
             ));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use gridloom_shared::id::JobName;
-
-    use super::*;
-
-    #[test]
-    fn name_with_a_number_is_a_name_whatever_the_number() {
-        let long = format!("{}-{}", "a".repeat(42), "b".repeat(5));
-        for n in [2, 99, 12_345, u32::MAX] {
-            for name in ["a", &long] {
-                let numbered = numbered(name, n);
-                assert!(numbered.ends_with(&format!("-{n}")), "{numbered}");
-                assert!(JobName::new(numbered.clone()).is_ok(), "{numbered}");
-            }
         }
     }
 }

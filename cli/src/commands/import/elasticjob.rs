@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use gridloom_shared::id::JobName;
 
 use super::found::Found;
-use super::imported::{Code, Imported, handler_of, job_name, name_of, quoted};
+use super::imported::{Code, Imported, Own, cut, handler_of, job_name, name_of, quoted};
 use super::node::{Node, plain};
 use super::note::Kind;
 use super::reading::Reading;
@@ -38,8 +38,9 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
         reading.note(Kind::Open, "jobName", text);
     } else if name != found.name {
         let text = format!(
-            "{:?} is called {name} here: names have a-z, 0-9 and -",
-            found.name
+            "{:?} is called {name} here: names have a-z, 0-9 and -{}",
+            found.name,
+            cut(&found.name)
         );
         reading.note(Kind::Changed, "jobName", text);
     }
@@ -52,7 +53,7 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
     let params = params(&mut reading, was, is_request, streams.as_deref());
     let code = match is_request {
         true => request::code(&mut reading, &found.name),
-        false => code(&mut reading, &name, streams.as_deref()),
+        false => code(&mut reading, &found.name, streams.as_deref()),
     };
     let slices = slices(&mut reading);
     let schedule = schedule(&mut reading, timezone);
@@ -73,6 +74,7 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
         notes: reading.notes,
         description,
         code,
+        queue: None,
         body,
         params,
     };
@@ -176,8 +178,8 @@ fn params(
     lines.join("\n")
 }
 
-/// Who does it.
-fn code(reading: &mut Reading<'_>, name: &str, streams: Option<&str>) -> Code {
+/// Who does it. `job` is what the job is called there.
+fn code(reading: &mut Reading<'_>, job: &str, streams: Option<&str>) -> Code {
     let flat = reading.props();
     let prop = |wanted: &str| {
         flat.iter()
@@ -216,17 +218,27 @@ fn code(reading: &mut Reading<'_>, name: &str, streams: Option<&str>) -> Code {
         };
         reading.note(Kind::Changed, "DataflowJob", text);
     }
-    let class_name = class.as_deref().or(label.as_deref());
-    let handler = class_name.map(|class| handler_of(class.rsplit('.').next().unwrap_or(class)));
-    let handler = handler.filter(|handler| JobName::new(handler.clone()).is_ok());
-    let handler = handler.unwrap_or_else(|| handler_of(name));
-    let who = class
-        .or(label)
-        .or(bean)
-        .map_or_else(String::new, |who| format!("{who}: "));
-    let text = format!("{who}its code is a handler called {handler} of your workers");
-    reading.note(Kind::Changed, "elasticJobClass", text);
-    Code::Own(handler)
+    own(reading, job, class.or(label), bean)
+}
+
+/// The handler of a class, or of the job where none is named.
+fn own(reading: &mut Reading<'_>, job: &str, class: Option<String>, bean: Option<String>) -> Code {
+    const FIELD: &str = "elasticJobClass";
+    let short = class.as_deref();
+    let short = short.map(|class| class.rsplit('.').next().unwrap_or(class));
+    let is_name = |text: &&str| JobName::new(handler_of(text)).is_ok();
+    let named = short.filter(is_name).or_else(|| Some(job).filter(is_name));
+    let handler = named.map_or_else(|| "job".to_owned(), handler_of);
+    let cut = cut(named.unwrap_or_default());
+    let who = class.clone().or(bean);
+    let who = who.map_or_else(String::new, |who| format!("{who}: "));
+    let text = format!("{who}its code is a handler called {handler} of your workers{cut}");
+    reading.note(Kind::Changed, FIELD, text);
+    Code::Own(Own {
+        handler,
+        original: class.unwrap_or_else(|| format!("the job {job}")),
+        field: FIELD,
+    })
 }
 
 /// What has no counterpart, and why.

@@ -44,7 +44,10 @@ pub(super) struct Imported {
     pub(super) description: String,
     #[serde(flatten)]
     pub(super) code: Code,
-    /// All below the first two keys, but what its code is told.
+    /// The queue of its workers, where that is not the usual one.
+    #[serde(skip)]
+    pub(super) queue: Option<String>,
+    /// All below name, handler and queue, but what its code is told.
     #[serde(skip)]
     pub(super) body: String,
     /// The lines of `[params]`, if there are any.
@@ -56,7 +59,7 @@ pub(super) struct Imported {
 #[derive(Clone, Debug)]
 pub(super) enum Code {
     /// A handler of the workers' own.
-    Own(String),
+    Own(Own),
     /// A built-in handler without what it needs, which somebody has to say.
     Nothing(String),
     /// A command, as it is typed, and whose context it is told in its last argument.
@@ -68,6 +71,17 @@ pub(super) enum Code {
     Script(Script),
     /// A request.
     Request(Request),
+}
+
+/// A handler of the workers' own.
+#[derive(Clone, Debug)]
+pub(super) struct Own {
+    /// What it is called here.
+    pub(super) handler: String,
+    /// What it is there, as it is written: several may have one name here.
+    pub(super) original: String,
+    /// The field that says so.
+    pub(super) field: &'static str,
 }
 
 /// A script, and how it is run.
@@ -132,6 +146,9 @@ impl Imported {
         }
         let (name, handler) = (quoted(&self.name), quoted(self.code.handler()));
         let _ = writeln!(text, "name = {name}\nhandler = {handler}");
+        if let Some(queue) = &self.queue {
+            let _ = writeln!(text, "queue = {}", quoted(queue));
+        }
         text.push_str(&self.body);
         if !self.params.is_empty() {
             let _ = writeln!(text, "[params]\n{}", self.params);
@@ -219,7 +236,8 @@ impl Code {
     /// The handler's name.
     fn handler(&self) -> &str {
         match self {
-            Code::Own(handler) | Code::Nothing(handler) => handler,
+            Code::Own(own) => &own.handler,
+            Code::Nothing(handler) => handler,
             Code::Line { .. } | Code::Script(_) => "exec",
             Code::Request(_) => "http",
         }
@@ -268,6 +286,21 @@ pub(super) fn handler_of(text: &str) -> String {
 
 /// A name as they are here, of one as they are in Java.
 pub(super) fn name_of(text: &str) -> String {
+    let mut name = whole(text);
+    name.truncate(NAME_MAX);
+    name.trim_end_matches('-').to_owned()
+}
+
+/// What is to be said besides of a name that is longer than they are here.
+pub(super) fn cut(text: &str) -> String {
+    match whole(text).len() > NAME_MAX {
+        true => format!("; a name has {NAME_MAX} signs at most, and what stands behind is cut off"),
+        false => String::new(),
+    }
+}
+
+/// A name in the signs that they have here, however long.
+fn whole(text: &str) -> String {
     let mut name = String::new();
     let mut before = None::<char>;
     for c in text.chars() {
@@ -281,7 +314,6 @@ pub(super) fn name_of(text: &str) -> String {
         }
         before = Some(c);
     }
-    name.truncate(NAME_MAX);
     name.trim_end_matches('-').to_owned()
 }
 

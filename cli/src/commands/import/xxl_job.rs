@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use gridloom_shared::id::JobName;
 
-use super::imported::{Imported, name_of, quoted};
+use super::imported::{Imported, cut, name_of, quoted};
 use super::node::Node;
 use super::note::{Kind, Note};
 use super::reading::Reading;
@@ -29,6 +29,9 @@ pub(super) const ALWAYS: &[&str] = &[
     "a fire during a run never waits in the memory of an executor: each has its answer, gridloom job why JOB TIME",
 ];
 
+/// So much of a handler's name a job is called by that has its number behind it.
+const SHARED_MAX: usize = 40;
+
 /// Columns that say how it went there: nothing of it is brought along.
 const HISTORY: &[&str] = &[
     "add_time",
@@ -46,8 +49,8 @@ pub(super) struct Table<'t> {
     pub(super) timezone: Option<&'t str>,
     /// How many slices jobs have that were broadcast.
     pub(super) slices: Option<u32>,
-    /// Whether there are several groups of executors.
-    several: bool,
+    /// The groups of executors.
+    groups: Vec<Option<String>>,
     /// How many jobs have a handler.
     sharing: BTreeMap<String, usize>,
 }
@@ -67,7 +70,7 @@ impl<'t> Table<'t> {
         Table {
             timezone,
             slices,
-            several: groups.len() > 1,
+            groups,
             sharing,
         }
     }
@@ -107,7 +110,8 @@ impl<'t> Table<'t> {
         let slices = self.slices(&mut reading);
         let schedule = clock::schedule(&mut reading, self.timezone);
         let paused = paused(&mut reading, schedule.is_some());
-        let mut body = self.queue(&mut reading);
+        let queue = self.queue(&mut reading);
+        let mut body = String::new();
         if slices > 1 {
             let _ = writeln!(body, "[grid]\nslices = {slices}");
         }
@@ -126,6 +130,7 @@ impl<'t> Table<'t> {
             notes: reading.notes,
             description,
             code,
+            queue,
             body,
             params: params.unwrap_or_default(),
         };
@@ -138,41 +143,51 @@ impl<'t> Table<'t> {
         let several = self.sharing.get(&plain).copied().unwrap_or_default() > 1;
         let name = match (plain.is_empty(), several) {
             (true, _) => name_of(&format!("job-{id}")),
-            (false, true) => name_of(&format!("{}-{id}", &plain[..plain.len().min(40)])),
-            (false, false) => plain,
+            (false, true) => name_of(&format!("{}-{id}", &plain[..plain.len().min(SHARED_MAX)])),
+            (false, false) => plain.clone(),
         };
         let (name, kind) = match JobName::new(name.clone()) {
             Ok(_) => (name, Kind::Changed),
             Err(_) => ("job".to_owned(), Kind::Open),
         };
+        let cut = match several && plain.len() > SHARED_MAX {
+            true => "; what is longer is cut off".to_owned(),
+            false => cut(handler.unwrap_or_default()),
+        };
         reading.note(
             kind,
             "id",
-            format!("{id} is called {name} here: names have a-z, 0-9 and -"),
+            format!("{id} is called {name} here: names have a-z, 0-9 and -{cut}"),
         );
         name
     }
 
-    /// The first lines of the job: which workers it is for.
-    fn queue(&self, reading: &mut Reading<'_>) -> String {
-        let Some(group) = reading.exact("job_group") else {
-            return String::new();
-        };
-        if !self.several {
+    /// Which workers it is for, where those are not all.
+    fn queue(&self, reading: &mut Reading<'_>) -> Option<String> {
+        let group = reading.exact("job_group")?;
+        if self.groups.len() < 2 {
             reading.note(
                 Kind::Dropped,
                 "job_group",
                 format!("{group}: all jobs are of it, and its workers serve the queue default"),
             );
-            return String::new();
+            return None;
         }
-        let queue = name_of(&format!("group-{group}"));
+        let queue_of = |group: &str| name_of(&format!("group-{group}"));
+        let queue = queue_of(&group);
+        let mut groups = self.groups.iter().flatten();
+        if let Some(other) = groups.find(|other| **other != group && queue_of(other) == queue) {
+            let text = format!(
+                "{group}: its queue would be {queue}, as that of {other} is: which queues do their workers serve?"
+            );
+            reading.note(Kind::Open, "job_group", text);
+        }
         reading.note(
             Kind::Changed,
             "job_group",
             format!("{group}: its executors are workers that serve the queue {queue} (gridloom worker --queue {queue})"),
         );
-        format!("queue = {}\n", quoted(&queue))
+        Some(queue)
     }
 
     fn slices(&self, reading: &mut Reading<'_>) -> u32 {

@@ -5,12 +5,15 @@ use gridloom_shared::chain;
 use gridloom_shared::job::handlers::http::origin::{self, Origin};
 use gridloom_shared::job::handlers::http::template::escaped;
 
-use super::super::imported::{Code, Request, Script, handler_of, quoted};
+use super::super::imported::{Code, Own, Request, Script, cut, handler_of, quoted};
 use super::super::note::Kind;
 use super::super::reading::Reading;
 
 /// How long the sample's request waited for its connection and for the answer, together.
 const SAMPLE_TIMEOUT: &str = "8s";
+
+/// The column that says which handler it is.
+const HANDLER: &str = "executor_handler";
 
 /// Scripts by their type: the ending of their files, and what runs them.
 const SCRIPTS: &[(&str, &str, &str)] = &[
@@ -62,8 +65,10 @@ pub(super) fn code(
         ("BEAN", Some(handler)) => {
             let own = Some(handler_of(handler)).filter(|own| !own.is_empty());
             let own = own.unwrap_or_else(|| handler_of(name));
-            let text = format!("{handler}: its code is a handler called {own} of your workers");
-            reading.note(Kind::Changed, "executor_handler", text);
+            let cut = cut(handler);
+            let text =
+                format!("{handler}: its code is a handler called {own} of your workers{cut}");
+            reading.note(Kind::Changed, HANDLER, text);
             if parameter.is_some() {
                 let text = "is params.executorParam, as text; there it was asked for with XxlJobHelper.getJobParam()";
                 reading.note(Kind::Changed, "executor_param", text);
@@ -71,15 +76,12 @@ pub(super) fn code(
             if source.is_some_and(|text| !text.trim().is_empty()) {
                 reading.note(Kind::Dropped, "glue_source", "is not used by a BEAN");
             }
-            (Code::Own(own), parameter)
+            let original = handler.to_owned();
+            (of(own, original), parameter)
         }
         ("BEAN", None) => {
-            reading.note(
-                Kind::Open,
-                "executor_handler",
-                "is not there: which code is it?",
-            );
-            (Code::Own(name.to_owned()), parameter)
+            reading.note(Kind::Open, HANDLER, "is not there: which code is it?");
+            (of(name.to_owned(), format!("the job {name}")), parameter)
         }
         (kind, _) => {
             let text = match kind {
@@ -87,9 +89,18 @@ pub(super) fn code(
                 other => format!("{other}: is not known to this import: which code is it?"),
             };
             reading.note(Kind::Open, "glue_type", text);
-            (Code::Own(name.to_owned()), parameter)
+            (of(name.to_owned(), format!("the job {name}")), parameter)
         }
     }
+}
+
+/// A handler of the workers' own, and what it is there.
+fn of(handler: String, original: String) -> Code {
+    Code::Own(Own {
+        handler,
+        original,
+        field: HANDLER,
+    })
 }
 
 /// `commandJobHandler`: its parameter is a command line.
