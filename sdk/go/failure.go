@@ -29,7 +29,8 @@ const (
 )
 
 // Failure is an error by which a handler says what follows; errors.As finds it. Retry, RetryAfter, Permanent and Hold
-// make one. Any other error is tried again as the job's [retry] says. It may be wrapped: the outermost one counts.
+// make one, also of a nil error: whoever calls them says that the shard has failed. Any other error is tried again as the job's
+// [retry] says. It may be wrapped: the outermost one counts.
 type Failure struct {
 	Kind Kind
 	// After is how long nothing follows; nil: as the job says.
@@ -49,33 +50,24 @@ func (f *Failure) Error() string {
 // Unwrap gives the cause.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Retry asks for another attempt after the job's backoff, up to its max_attempts, as any error does. A nil error stays nil.
+// Retry asks for another attempt after the job's backoff, up to its max_attempts, as any error does.
 func Retry(err error) error {
-	if err == nil {
-		return nil
-	}
 	return &Failure{Kind: KindRetry, Err: err}
 }
 
-// RetryAfter asks for another attempt after so long. A nil error stays nil.
+// RetryAfter asks for another attempt after so long.
 func RetryAfter(after time.Duration, err error) error {
-	if err == nil {
-		return nil
-	}
 	return &Failure{Kind: KindRetry, After: &after, Err: err}
 }
 
-// Permanent says that no other attempt would help: the shard is dead. A nil error stays nil.
+// Permanent says that no other attempt would help: the shard is dead.
 func Permanent(err error) error {
-	if err == nil {
-		return nil
-	}
 	return &Failure{Kind: KindPermanent, Err: err}
 }
 
 // Hold says that what the shard needs cannot serve for now: a rate limit (a 429), a replica that lags. Nothing of the
 // whole job, or of any job that names the same limits.resource, is issued before so long is over; then this shard is
-// tried again, and the attempt counts as none of its max_attempts. It is a failure without an error, too.
+// tried again, and the attempt counts as none of its max_attempts.
 func Hold(after time.Duration, err error) error {
 	return &Failure{Kind: KindHold, After: &after, Err: err}
 }

@@ -102,6 +102,14 @@ func TestFailuresAreToldAsTheLedgerHasThem(t *testing.T) {
 			return gridloom.Hold(3*time.Second, errors.New("c"))
 		case 3:
 			return gridloom.Retry(nil)
+		case 4:
+			return gridloom.RetryAfter(time.Second, nil)
+		case 5:
+			return gridloom.Permanent(nil)
+		case 6:
+			return gridloom.Hold(time.Second, nil)
+		case 7:
+			return nil
 		default:
 			panic("f")
 		}
@@ -114,6 +122,10 @@ func TestFailuresAreToldAsTheLedgerHasThem(t *testing.T) {
 		{Kind: "retry", Error: "a", After: after(2)},
 		{Kind: "permanent", Error: "b"},
 		{Kind: "hold", Error: "c", After: after(3)},
+		{Kind: "retry", Error: "retry"},
+		{Kind: "retry", Error: "retry", After: after(1)},
+		{Kind: "permanent", Error: "permanent"},
+		{Kind: "hold", Error: "hold", After: after(1)},
 		{Kind: "done"},
 		{Kind: "retry", Error: "panic: f: at gridloom"},
 	} {
