@@ -15,6 +15,7 @@ use items::items;
 mod clock;
 mod items;
 mod request;
+mod secrets;
 
 /// Where SCRIPT jobs keep their command.
 const SCRIPT: &str = "script.command.line";
@@ -161,7 +162,7 @@ fn params(
             items.join(", ")
         ));
     }
-    let props = reading.props().into_iter();
+    let props = secrets::without(reading).into_iter();
     let mut props: Vec<(String, String)> = props
         .filter(|(name, _)| name != SCRIPT && name != STREAMS)
         .filter(|(name, _)| !is_request || !request::PROPS.contains(&name.as_str()))
@@ -334,7 +335,7 @@ fn errors(reading: &mut Reading<'_>) {
             Kind::Changed,
             "a shard that fails is failed, tried again, and on record: gridloom dead list",
         ),
-        "EMAIL" | "WECHAT" | "DINGTALK" => (
+        kind if secrets::TELLERS.contains(&kind) => (
             Kind::Dropped,
             "alerts come from the metrics: deploy/prometheus has one for dead shards, and one for failed runs",
         ),
