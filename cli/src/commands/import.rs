@@ -11,6 +11,7 @@
 //! | [`xxl_job`] | what each column of a job of XXL-JOB becomes |
 //! | [`imported`] | what a job is here: its file, and what the workers have to be told |
 //! | [`apart`] | what becomes of jobs, and of handlers, whose names are one here |
+//! | [`quartz`] | what is said of an expression that fires otherwise there |
 //! | [`note`] | how grave it is what is said of a field |
 
 use std::collections::BTreeSet;
@@ -36,6 +37,7 @@ mod found;
 mod imported;
 mod node;
 mod note;
+mod quartz;
 mod reading;
 mod rows;
 mod xxl_job;

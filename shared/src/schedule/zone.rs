@@ -74,8 +74,8 @@ impl Zone {
         &self.rules
     }
 
-    /// When clocks change next.
-    pub(super) fn change_after(&self, at: UnixMs) -> Option<UnixMs> {
+    /// When clocks change next, if they ever do.
+    pub fn change_after(&self, at: UnixMs) -> Option<UnixMs> {
         let at = Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok()?;
         let change = self.rules.following(at).next()?.timestamp();
         u64::try_from(change.as_millisecond()).ok().map(UnixMs)

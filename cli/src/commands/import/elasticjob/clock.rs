@@ -5,6 +5,7 @@ use gridloom_shared::schedule::Zone;
 
 use super::super::imported::{one_line, quoted};
 use super::super::note::Kind;
+use super::super::quartz;
 use super::super::reading::Reading;
 
 /// The lines of `[schedule]`: nothing where the job is only triggered.
@@ -27,6 +28,7 @@ pub(super) fn schedule(reading: &mut Reading<'_>, timezone: Option<&str>) -> Str
         );
         reading.note(Kind::Open, "cron", text);
     }
+    quartz::tell(reading, "cron", &cron);
     let zone = zone
         .or_else(|| timezone.map(str::to_owned))
         .unwrap_or_else(|| {
@@ -50,9 +52,10 @@ pub(super) fn schedule(reading: &mut Reading<'_>, timezone: Option<&str>) -> Str
         }
     };
     reading.note(Kind::Changed, "misfire", text);
+    let dst = quartz::dst(&zone);
     let (cron, zone) = (quoted(&one_line(&cron)), quoted(&zone));
     format!(
-        "[schedule]\ncron = {cron}\ntimezone = {zone}\noverlap = \"{overlap}\"\nmisfire = {{ policy = \"{policy}\" }}\n"
+        "[schedule]\ncron = {cron}\ntimezone = {zone}\noverlap = \"{overlap}\"\nmisfire = {{ policy = \"{policy}\" }}\n{dst}"
     )
 }
 

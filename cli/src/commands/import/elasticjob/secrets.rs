@@ -71,7 +71,10 @@ mod tests {
                 serde_json::json!({"dir": "/data"})
             );
             let field = format!("props.{name}");
-            assert!(job.said().contains(&(Kind::Dropped, &field)), "{name}");
+            assert!(
+                job.said().contains(&(Kind::Dropped, field.as_str())),
+                "{name}"
+            );
             assert!(!job.is_open(), "{:?}", job.notes);
             assert!(job.notes.iter().all(|note| !note.text.contains("hunter2")));
         }
@@ -84,7 +87,7 @@ mod tests {
                 "jobName: a\nshardingTotalCount: 1\nprops: {{{name}: hunter2}}\n"
             ));
             let field = format!("props.{name}");
-            assert!(job.said().contains(&(Kind::Open, &field)), "{name}");
+            assert!(job.said().contains(&(Kind::Open, field.as_str())), "{name}");
             assert_eq!(job.spec().params["props"][name], "hunter2");
         }
     }

@@ -5,6 +5,7 @@ use gridloom_shared::schedule::Zone;
 
 use super::super::imported::{one_line, quoted};
 use super::super::note::Kind;
+use super::super::quartz;
 use super::super::reading::Reading;
 
 /// The lines of `[schedule]`; `None` where the job is only triggered.
@@ -66,6 +67,7 @@ fn by_cron(
         );
         reading.note(Kind::Open, "schedule_conf", text);
     }
+    quartz::tell(reading, "schedule_conf", cron);
     let zone = match zone.map(|zone| (Zone::new(zone.trim()), zone.trim())) {
         Some((Ok(_), zone)) => zone.to_owned(),
         Some((Err(error), _)) => {
@@ -81,8 +83,12 @@ fn by_cron(
             str::to_owned,
         ),
     };
+    let dst = match quartz::dst(&zone) {
+        "" => String::new(),
+        line => format!("\n{}", line.trim_end()),
+    };
     format!(
-        "cron = {}\ntimezone = {}",
+        "cron = {}\ntimezone = {}{dst}",
         quoted(&one_line(cron)),
         quoted(&zone)
     )
