@@ -72,7 +72,9 @@ fn is_nobody(address: IpAddr) -> bool {
     }
 }
 
-/// The address of version 4 that one of version 6 stands for, if it does: `::ffff:`, `::`, `64:ff9b::` and `2002:` in front.
+/// The address of version 4 that one of version 6 stands for, if it does: `::ffff:`, `::ffff:0:` (RFC 2765), `::`, `64:ff9b::` (RFC 6052)
+/// and `2002:` in front. Below `64:ff9b:1::/48` (RFC 8215) each network says itself how much of it is its own prefix: the last 32
+/// bits count, as in a prefix of 96, which is the usual one.
 fn meant(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
@@ -83,7 +85,8 @@ fn meant(address: IpAddr) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
     match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => of(g, h),
+        [0, 0, 0, 0, 0, 0xffff] | [0, 0, 0, 0, 0xffff, 0] => of(g, h),
+        [0x64, 0xff9b, 0, 0, 0, 0] | [0x64, 0xff9b, 1, ..] => of(g, h),
         [0, 0, 0, 0, 0, 0] if g != 0 => of(g, h),
         [0x2002, high, low, ..] => of(high, low),
         _ => address,
@@ -169,6 +172,9 @@ mod tests {
             ("::169.254.169.254", Kind::LinkLocal),
             ("64:ff9b::a9fe:a9fe", Kind::LinkLocal),
             ("2002:a9fe:a9fe::1", Kind::LinkLocal),
+            ("::ffff:0:169.254.169.254", Kind::LinkLocal),
+            ("64:ff9b:1::a9fe:a9fe", Kind::LinkLocal),
+            ("64:ff9b:1:ffff:7::100.100.100.200", Kind::Metadata),
             ("100.100.100.200", Kind::Metadata),
             ("fd00:ec2::254", Kind::Metadata),
             ("0.0.0.0", Kind::Nobody),
@@ -191,6 +197,8 @@ mod tests {
             "fd00::1",
             "2001:db8::1",
             "::ffff:10.0.0.1",
+            "::ffff:0:10.0.0.1",
+            "64:ff9b:1::a00:1",
             "169.253.255.255",
             "169.255.0.0",
         ] {

@@ -103,9 +103,14 @@ fn wait(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
     (!said.is_empty()).then(|| Duration::from_secs(seconds).min(WAIT_MAX))
 }
 
-/// A time as headers have it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// A time as headers have it: `Sun, 06 Nov 1994 08:49:37 GMT`, and in the two forms that RFC 9110 has read besides, of RFC 850 and of
+/// `asctime`; with an offset, as mails have it, which servers write too.
 fn date(text: &str) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(text.trim(), &Rfc2822).ok()
+    let text = text.trim();
+    match httpdate::parse_http_date(text) {
+        Ok(at) => Some(at.into()),
+        Err(_) => OffsetDateTime::parse(text, &Rfc2822).ok(),
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +181,17 @@ mod tests {
         assert_eq!(posted(404, &said("7")), Meaning::Never(""));
         let date = said("Sun, 06 Nov 1994 08:01:30 GMT");
         assert_eq!(posted(429, &date), Meaning::Hold(seconds(90)));
+        for other in [
+            "Sunday, 06-Nov-94 08:01:30 GMT",
+            "Sun Nov  6 08:01:30 1994",
+            "Sun, 06 Nov 1994 08:01:30 +0000",
+        ] {
+            assert_eq!(
+                posted(429, &said(other)),
+                Meaning::Hold(seconds(90)),
+                "{other}"
+            );
+        }
         let past = said("Sun, 06 Nov 1994 07:00:00 GMT");
         assert_eq!(posted(429, &past), Meaning::Hold(seconds(0)));
         // A server whose clock is off is off by as much in both.
