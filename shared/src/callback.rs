@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::id::{Nonce, RunId};
 use crate::limits::{COUNTER_NAME_MAX, COUNTERS_MAX, RESULT_MAX};
@@ -55,7 +55,11 @@ pub enum Said {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rows: Option<u64>,
         /// What else it counts, 15 names at most.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(
+            default,
+            deserialize_with = "or_usual",
+            skip_serializing_if = "BTreeMap::is_empty"
+        )]
         counters: BTreeMap<String, i64>,
         /// A small result: 1 KiB at most.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,7 +70,7 @@ pub enum Said {
         /// Why.
         error: String,
         /// Whether another attempt may do better.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_usual")]
         kind: Kind,
         /// Milliseconds until that, in place of the job's backoff: 30 days at most.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,6 +89,15 @@ pub enum Kind {
     Retry,
     /// None will do better.
     Permanent,
+}
+
+/// A value, or the usual one where `null` stands: many libraries write that for what is not there.
+fn or_usual<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }
 
 impl Said {
@@ -178,6 +191,19 @@ mod tests {
             let again = serde_json::to_string(&said).unwrap();
             assert_eq!(read(&again).unwrap(), said);
         }
+        for (null, plain) in [
+            (
+                r#"{"outcome": "done", "rows": null, "counters": null, "result": null}"#,
+                r#"{"outcome": "done"}"#,
+            ),
+            (
+                r#"{"outcome": "failed", "error": "no", "kind": null, "after_ms": null}"#,
+                r#"{"outcome": "failed", "error": "no"}"#,
+            ),
+        ] {
+            assert_eq!(read(null), read(plain), "{null}");
+            assert!(read(null).is_ok(), "{null}");
+        }
         let long = "x".repeat(RESULT_MAX + 1);
         let many: Vec<String> = (0..16).map(|n| format!("\"c{n}\": 1")).collect();
         for bad in [
@@ -187,6 +213,8 @@ mod tests {
             r#"{"outcome": "done", "output": 1}"#,
             r#"{"outcome": "done", "error": "no"}"#,
             r#"{"outcome": "failed"}"#,
+            r#"{"outcome": "failed", "error": null}"#,
+            r#"{"outcome": "done", "counters": {"a": null}}"#,
             r#"{"outcome": "failed", "error": "no", "kind": "hold"}"#,
             r#"{"outcome": "failed", "error": "no", "kind": "permanent", "after_ms": 1}"#,
             r#"{"outcome": "failed", "error": "no", "after_ms": 2592000001}"#,
