@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode/utf8"
 )
@@ -79,7 +81,11 @@ func (c *connection) send(message any) {
 	}
 	c.sending.Lock()
 	defer c.sending.Unlock()
-	_, _ = c.conn.Write(frame)
+	if _, err := c.conn.Write(frame); errors.Is(err, syscall.EBADF) || errors.Is(err, syscall.ENOTSOCK) {
+		// Other code has closed its descriptor, and whoever receives would wait for ever. Any other error it is told itself.
+		complain("the connection was closed by other code, so it ends: %v", err)
+		c.end()
+	}
 }
 
 // receive gives the next message's type and its JSON, which is good until the next call; io.EOF when the connection

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -320,6 +321,28 @@ func TestSendingToNobodyIsNoError(t *testing.T) {
 	_ = theirs.Close()
 	for i := 0; i < 3; i++ {
 		conn.send(byeMessage{Type: "bye"})
+	}
+}
+
+// lost is a socket whose descriptor somebody has closed.
+type lost struct{ net.Conn }
+
+func (l lost) Write([]byte) (int, error) {
+	return 0, &net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EBADF)}
+}
+
+func TestConnectionThatOtherCodeHasClosedEndsForWhoeverReceives(t *testing.T) {
+	conn, _ := pair(t)
+	conn = newConnection(lost{conn.conn})
+	ended := make(chan error, 1)
+	go func() {
+		_, _, err := conn.receive()
+		ended <- err
+	}()
+	began := time.Now()
+	conn.send(byeMessage{Type: "bye"})
+	if err := <-ended; err != io.EOF || time.Since(began) >= soon {
+		t.Error(err)
 	}
 }
 

@@ -186,6 +186,14 @@ def test_job_that_no_subject_can_name_is_refused_at_once(job: str) -> None:
         Client(nats="nats://127.0.0.1:4222").submit(job)
 
 
+@pytest.mark.parametrize("text", ["x" * 65_529, "é" * 32_765, "x" * 3_000_000])
+def test_parameters_that_no_run_may_have_are_refused_through_nats_as_over_http(text: str) -> None:
+    # Nobody is there to be asked.
+    with pytest.raises(ApiError, match="params: must be at most 65536 bytes") as told:
+        Client(nats="nats://127.0.0.1:1").submit("hello", params={"a": text})
+    assert (told.value.type, told.value.status) == ("refused", 422)
+
+
 def test_refusal_through_nats_is_one_and_what_nobody_answers_is_a_receipt_of_its_run(api: Api) -> None:
     pytest.importorskip("nats")
     with Broker({"answer": "refused", "run": "hello_r_1", "job": "hello", "reason": "no job hello"}) as broker:

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from .fake import SOON, FakeWorker
 
 
@@ -356,3 +358,15 @@ async def work(shard):
         assert child.answer(id)[0] == "done"
         assert child.drain() == 0
         assert (tmp_path / "tidy").exists() and "pending" not in child.said()
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_process_whose_handler_has_closed_its_connection_ends_and_says_so(tmp_path: Path, kind: str) -> None:
+    script = f"""
+@worker.handler("work")
+{kind} work(shard):
+    os.closerange(3, 256)
+"""
+    with FakeWorker(script, tmp_path) as child:
+        child.tile()
+        assert child.process.wait(SOON) == 70

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any, Dict, FrozenSet, Iterable, List, Set
 
-from .frames import Connection
+from .frames import Connection, end_process
 from .shard import Shard, Tile
 
 __all__ = ["Answers"]
@@ -34,7 +34,7 @@ class Answers:
         self._mouth.setblocking(False)
         #: Numbers of signals that ask for nothing more, where they are written to the mouth.
         self._asking: FrozenSet[int] = frozenset()
-        self._pulse = threading.Thread(target=self._beat, name="gridloom-pulse", daemon=True)
+        self._pulse = threading.Thread(target=self._pulsate, name="gridloom-pulse", daemon=True)
 
     def start(self) -> None:
         """From here on nothing collected waits for longer than a moment."""
@@ -99,6 +99,13 @@ class Answers:
             self._mouth.send(why)
         except OSError:
             pass  # closed, or full: then it is awake
+
+    def _pulsate(self) -> None:
+        try:
+            self._beat()
+        except Exception as error:
+            # What is collected would never be sent: its slot would wait for ever.
+            end_process(f"what sends its answers has failed: {error!r}")
 
     def _beat(self) -> None:
         told: Dict[int, int] = {}

@@ -18,7 +18,7 @@ from typing import Any, Callable, Coroutine, Dict, Iterable, List, Mapping, Opti
 
 from .answers import Answers
 from .failure import Failure, Permanent, Stopped
-from .frames import Connection, ProtocolError
+from .frames import GONE, Connection, ProtocolError
 from .handlers import Handlers, is_async
 from .pages import Answer
 from .shard import Attempt, Probe, Shard, Tile, outcome
@@ -27,8 +27,6 @@ __all__ = ["Child", "GONE"]
 
 log = logging.getLogger("gridloom")
 
-#: The exit code of a child whose connection ended without ``drain``.
-GONE = 70
 PROTOCOL = 1
 #: What tasks that handlers have left in the loop get to end, in seconds.
 _TIDY_S = 1.0

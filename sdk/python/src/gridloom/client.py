@@ -28,6 +28,8 @@ __all__ = ["ApiError", "Client", "Receipt", "Run", "RunFailed", "Unreachable"]
 API_DEFAULT = "http://127.0.0.1:7070"
 #: Problems after which the same request may be sent again: it was not done, or doing it twice does no harm.
 _PASSING = ("unavailable", "timed-out", "unknown")
+#: Most bytes of a submission's parameters, as JSON (docs/JOBS.md).
+_PARAMS_MAX = 64 * 1024
 #: Pauses of :meth:`Client.wait` between two looks, in seconds.
 _LOOK_FIRST, _LOOK_LAST = 0.1, 2.0
 
@@ -291,6 +293,7 @@ class Client:
         if not re.fullmatch("[a-z0-9-]{1,48}", job):
             # In a subject other signs mean something.
             raise ValueError(f"job {job!r}: a name has 1 to 48 of a-z, 0-9 and -, as a job file says it")
+        _bounded(body.get("params"))
         submitting = _submit_by_nats(
             str(self._nats), self._nats_options, self._answers, (self._namespace, job), body, traceparent, self._timeout
         )
@@ -356,6 +359,16 @@ async def _submit_by_nats(
     if answer.get("answer") == "refused":
         raise ApiError({"type": "urn:gridloom:refused", "detail": answer.get("reason")}, 422)
     return {**answer, "id": body["id"]}
+
+
+def _bounded(params: Optional[Mapping[str, Any]]) -> None:
+    """Refuses parameters of a submission that a planner would refuse, as it would. A broker says nothing of the kind of what is
+    too large for it, and what it stores without a planner is refused when nobody hears it any more."""
+    size = len(json.dumps(params, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+    if size > _PARAMS_MAX:
+        fault = f"params: must be at most {_PARAMS_MAX} bytes as JSON, found {size}"
+        fault += ": keep the data where the workers can read it and say here where that is"
+        raise ApiError({"type": "urn:gridloom:refused", "title": "That cannot be done", "detail": fault}, 422)
 
 
 def _run_of(job: str, request: str) -> str:

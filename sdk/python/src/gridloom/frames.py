@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 import threading
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, NoReturn, Optional
 
-__all__ = ["Connection", "FRAME_MAX", "ProtocolError", "connect", "encode"]
+__all__ = ["Connection", "FRAME_MAX", "GONE", "ProtocolError", "connect", "encode", "end_process"]
 
 #: Most bytes of JSON in one frame, both ways.
 FRAME_MAX = 8 * 1024 * 1024
 #: Read from the socket at once.
 _CHUNK = 256 * 1024
+
+#: The exit code of a child whose connection ended without ``drain``.
+GONE = 70
+#: What a descriptor is that somebody else has closed, or that stands for something else by now.
+_LOST = (errno.EBADF, errno.ENOTSOCK)
 
 # No spaces: a tile has a thousand shards.
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -20,6 +27,16 @@ _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", 
 
 class ProtocolError(Exception):
     """The other side broke the protocol."""
+
+
+def end_process(why: str) -> NoReturn:
+    """Ends the process at once, where it cannot talk with its worker any more and could not say so: the worker sees it die, and
+    gives its shards to others. Takes no lock, and needs nothing but the descriptor of standard error."""
+    try:
+        os.write(2, f"gridloom: the process ends: {why}\n".encode("utf-8", "replace"))
+    except OSError:
+        pass
+    os._exit(GONE)
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -41,13 +58,16 @@ class Connection:
         self._buffer = bytearray()
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Sends a message. Where nobody hears it any more nothing happens: whoever receives notices the end."""
+        """Sends a message. Where nobody hears it any more nothing happens: whoever receives notices the end. Where somebody
+        has closed the descriptor nobody would notice, as :meth:`receive` waits for ever then: the process ends."""
         frame = encode(message)
         try:
             with self._sending:
                 self._sock.sendall(frame)
-        except OSError:
-            pass
+        except OSError as error:
+            # One that was closed here has no descriptor.
+            if error.errno in _LOST and self._sock.fileno() != -1:
+                end_process("its connection was closed by other code, as by os.closerange in a handler")
 
     def receive(self) -> Optional[Dict[str, Any]]:
         """The next message; ``None`` when the connection has ended."""
