@@ -96,8 +96,8 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Vec<Node>, String> {
     let ending = path.extension().and_then(|ending| ending.to_str());
     match ending {
         Some("properties") => Ok(vec![properties::read(text)?]),
-        _ if text.trim_start().starts_with(['{', '[']) => match serde_json::from_str(text) {
-            Ok(json::Written(node)) => Ok(vec![node]),
+        _ if text.trim_start().starts_with(['{', '[']) => match json::all(text) {
+            Ok(nodes) => Ok(nodes),
             // A file in YAML may begin so, too.
             Err(error) => yaml(text).map_err(|_| chain(&error).to_string()),
         },
@@ -265,6 +265,23 @@ mod tests {
             json[0].flat(),
             [("a".into(), "7".into()), ("b.c".into(), "true".into())]
         );
+    }
+
+    #[test]
+    fn values_of_json_one_after_another_are_documents() {
+        for lines in [
+            "{\"a\": 7}\n{\"a\": \"b\"}\n",
+            "{\"a\": 7}{\"a\": \"b\"}",
+            "{\n  \"a\": 7\n}\n\n{\n  \"a\": \"b\"\n}",
+        ] {
+            let read = read(Path::new("-"), lines).unwrap();
+            let found: Vec<_> = read.iter().map(|node| node.get("a")).collect();
+            assert_eq!(found, [Some(&text("7")), Some(&text("b"))], "{lines}");
+        }
+        let broken = read(Path::new("a.json"), "{\"a\": 7}\n{\"a\": \n").unwrap_err();
+        assert!(broken.contains("line 3"), "{broken}");
+        let alone = read(Path::new("a.yml"), "{a: 7}\n").unwrap();
+        assert_eq!(alone[0].get("a"), Some(&text("7")), "as YAML has it");
     }
 
     #[test]

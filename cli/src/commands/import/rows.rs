@@ -108,6 +108,10 @@ mod tests {
                 r#"[{"id": "007", "executor_handler": "a", "executor_param": "x,\ny"}, {"id": 8, "executor_handler": "b", "executor_param": null}]"#,
             ),
             (
+                "rows.jsonl",
+                "{\"id\": \"007\", \"executor_handler\": \"a\", \"executor_param\": \"x,\\ny\"}\n{\"id\": 8, \"executor_handler\": \"b\"}\n",
+            ),
+            (
                 "-",
                 r#"{"recordsTotal": 2, "data": [{"id": "007", "executorHandler": "a", "executorParam": "x,\ny"}, {"id": 8, "executorHandler": "b"}]}"#,
             ),

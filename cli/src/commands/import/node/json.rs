@@ -3,12 +3,23 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::Number;
+use serde_json::{Deserializer as Read, Error as Fault, Number};
 
 use super::Node;
 
+/// The values of a text, one after another: one alone, or as tools write rows, one on each line.
+///
+/// # Errors
+/// When one of them is none.
+pub(super) fn all(text: &str) -> Result<Vec<Node>, Fault> {
+    let values = Read::from_str(text).into_iter::<Written>();
+    values
+        .map(|value| value.map(|Written(node)| node))
+        .collect()
+}
+
 /// A value as it is written.
-pub(super) struct Written(pub(super) Node);
+struct Written(Node);
 
 impl<'de> Deserialize<'de> for Written {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Written, D::Error> {
