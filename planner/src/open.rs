@@ -8,6 +8,7 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
+use gridloom_shared::submission::is_same_content;
 use gridloom_shared::wire::{self, WireError};
 
 pub(crate) const CONFLICT: &str = "conflict: this request id was used before with other params or another grid: choose another id";
@@ -193,9 +194,11 @@ fn found(run: &RunId, earlier: &Earlier, asked: Asked) -> Opening {
     let content = asked.content;
     match earlier {
         earlier if asked.is_after(earlier) => Opening::Anothers,
-        Earlier::Opened(_, first) if first.content != content => Opening::Refused(CONFLICT.into()),
+        Earlier::Opened(_, first) if !is_same_content(first.content, content) => {
+            Opening::Refused(CONFLICT.into())
+        }
         Earlier::Free(_) | Earlier::Opened(..) => Opening::Exists,
-        Earlier::Purged(was, _) if was.is_some_and(|was| was != content) => {
+        Earlier::Purged(was, _) if was.is_some_and(|was| !is_same_content(was, content)) => {
             Opening::Refused(CONFLICT.into())
         }
         Earlier::Purged(..) => Opening::Purged,

@@ -13,7 +13,7 @@ use gridloom_shared::id::{JobName, Nonce, QueueName, RunId, Term};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::record::Opened;
 use gridloom_shared::submission::answer::REPLY;
-use gridloom_shared::submission::{ByHand, Kept, Submission, Unreadable};
+use gridloom_shared::submission::{ByHand, Kept, Submission, Unreadable, is_same_content};
 use gridloom_shared::trace::{TRACEPARENT, Traceparent};
 use gridloom_shared::wire::{self, Versions, WireError};
 
@@ -188,7 +188,9 @@ async fn keep(
             // It is gone by now where it was answered meanwhile: delivered again, that is seen.
             return Ok(match there.ok_or(error)? {
                 Ok(there) if asked.is_of_another(there.at) => Ok(None),
-                Ok(there) if there.content != kept.content => Err(CONFLICT.to_owned()),
+                Ok(there) if !is_same_content(there.content, kept.content) => {
+                    Err(CONFLICT.to_owned())
+                }
                 // It is this one, whose taker died.
                 Ok(there) if there.sequence == kept.sequence => Ok(Some(Receipt::Kept(run))),
                 Ok(_) => Ok(Some(Receipt::Waits(run))),

@@ -111,7 +111,13 @@ impl Submission {
                 return Err(SubmissionError::Faulty(wrong));
             }
         };
-        let params = fields.remove("params").filter(|params| !params.is_null());
+        // An empty table says nothing: libraries differ in whether they write one.
+        let is_said = |params: &Value| match params {
+            Value::Null => false,
+            Value::Object(params) => !params.is_empty(),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => true,
+        };
+        let params = fields.remove("params").filter(is_said);
         let grid = fields.remove("grid").filter(|grid| !grid.is_null());
         let overlap = overlap(fields.remove("overlap"))?;
         if let Some((other, _)) = fields.iter().next() {
@@ -181,11 +187,25 @@ impl Submission {
 
     /// A hash of what was asked for (FNV-1a): the same request id with another hash is a conflict.
     pub fn content(&self) -> u64 {
-        let text = serde_json::json!({"params": self.params, "grid": self.grid}).to_string();
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        hash(&serde_json::json!({"params": self.params, "grid": self.grid}))
     }
+}
+
+fn hash(asked: &Value) -> u64 {
+    let text = asked.to_string();
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Whether two hashes of [`Submission::content`] are of the same request. Earlier builds took an empty table of parameters for
+/// another one than none, and what they have recorded counts as well.
+pub fn is_same_content(one: u64, other: u64) -> bool {
+    let of_nothing = |hashed: u64| {
+        let empty = serde_json::json!({"params": {}, "grid": null});
+        hashed == Submission::default().content() || hashed == hash(&empty)
+    };
+    one == other || (of_nothing(one) && of_nothing(other))
 }
 
 fn overlap(said: Option<Value>) -> Result<ByHand, SubmissionError> {
@@ -243,6 +263,27 @@ mod tests {
 
     fn asked(body: &Value) -> Submission {
         Submission::parse(body.to_string().as_bytes(), None).unwrap()
+    }
+
+    #[test]
+    fn empty_parameters_are_none_and_what_was_recorded_of_either_stays_the_same_request() {
+        let none = asked(&json!({"id": "a"}));
+        for empty in [
+            json!({"id": "a", "params": {}}),
+            json!({"id": "a", "params": null}),
+        ] {
+            assert_eq!(asked(&empty), none);
+        }
+        assert!(Submission::parse(br#"{"params": []}"#, None).is_err());
+        // As ledgers have them.
+        let (nothing, empty) = (none.content(), hash(&json!({"params": {}, "grid": null})));
+        assert_eq!(nothing, hash(&json!({"params": null, "grid": null})));
+        assert!(is_same_content(nothing, empty) && is_same_content(empty, nothing));
+        let other = asked(&json!({"params": {"day": 1}})).content();
+        assert!(is_same_content(other, other));
+        assert!(!is_same_content(other, empty) && !is_same_content(nothing, other));
+        let grid = asked(&json!({"grid": {"slices": 2}})).content();
+        assert!(!is_same_content(grid, nothing));
     }
 
     /// What a run could not do is told to its submitter, and not by its shards.

@@ -17,8 +17,8 @@ use gridloom_shared::ledger::summary::{RunState, RunSummary, ShardSummary};
 use gridloom_shared::orders::submit;
 use gridloom_shared::reads::ledger::Entry;
 use gridloom_shared::reads::{self, RunError, held, queued, waits, workers};
-use gridloom_shared::submission::Unreadable;
 use gridloom_shared::submission::answer::Outcome;
+use gridloom_shared::submission::{Unreadable, is_same_content};
 use gridloom_shared::waiting::Waiting;
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -192,10 +192,12 @@ impl Watch<'_> {
     /// An error if the run was opened for another submission with the same request id.
     fn agrees(&self, content: u64) -> anyhow::Result<()> {
         match self.fold.opening() {
-            Some(opening) if opening.record.content != content => Err(Misuse::error(format!(
-                "conflict: run {} exists already, made by the same --id with other parameters; take another --id",
-                self.fold.run()
-            ))),
+            Some(opening) if !is_same_content(opening.record.content, content) => {
+                Err(Misuse::error(format!(
+                    "conflict: run {} exists already, made by the same --id with other parameters; take another --id",
+                    self.fold.run()
+                )))
+            }
             Some(_) | None => Ok(()),
         }
     }
