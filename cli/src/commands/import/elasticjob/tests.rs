@@ -98,6 +98,10 @@ fn what_these_forms_leave_out_is_false_and_said() {
         "{text}"
     );
     assert!(text.contains("timezone = \"Europe/Berlin\""), "{text}");
+    assert!(
+        text.contains("dst = { gap = \"skip\", overlap = \"second\" }\n"),
+        "{text}"
+    );
     let changed = ["elasticJobClass", "misfire", "monitorExecution", "failover"];
     assert_eq!(job.said(), changed.map(|field| (Kind::Changed, field)));
 }

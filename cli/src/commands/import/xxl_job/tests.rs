@@ -208,6 +208,10 @@ fn time_zone_has_to_be_said_unless_the_table_does() {
     });
     let file = of(&[later], Some("UTC")).file();
     assert!(file.contains("timezone = \"Europe/Berlin\""), "{file}");
+    assert!(
+        file.contains("dst = { gap = \"skip\", overlap = \"second\" }\n"),
+        "{file}"
+    );
 }
 
 #[test]
