@@ -65,14 +65,7 @@ async fn session_is_known_to_every_planner_and_over_at_all_of_them_when_it_is_en
         }
         let (first, second) = (login(&one).await?, login(&one).await?);
         ensure!(first != second);
-        // A browser sends the cookies of all ports of a host: other installations there have theirs under other names.
-        let name = |cookie: &str| cookie.split_once('=').map(|(name, _)| name.to_owned());
-        let third = login(&two).await?;
-        ensure!(name(&first) == name(&third), "{first}");
-        logout(&two, &third).await?;
-        ensure!(name(&first).is_some_and(|name| name.len() > "gridloom_".len()));
-        let elsewhere = format!("gridloom_1=gls_{}", "0".repeat(64));
-        ensure!(status(&one, &format!("{elsewhere}; {first}")).await? == 200);
+        named_by_installation(&one, &two, &first).await?;
         for (api, cookie) in [
             (&one, &first),
             (&two, &first),
@@ -121,6 +114,18 @@ async fn session_is_known_to_every_planner_and_over_at_all_of_them_when_it_is_en
         Ok(())
     })
     .await
+}
+
+/// A browser sends the cookies of all ports of a host: other installations there have theirs under other names.
+async fn named_by_installation(one: &Api, two: &Api, first: &str) -> anyhow::Result<()> {
+    let name = |cookie: &str| cookie.split_once('=').map(|(name, _)| name.to_owned());
+    let third = login(two).await?;
+    ensure!(name(first) == name(&third), "{first}");
+    logout(two, &third).await?;
+    ensure!(name(first).is_some_and(|name| name.len() > "gridloom_".len()));
+    let elsewhere = format!("gridloom_1=gls_{}", "0".repeat(64));
+    ensure!(status(one, &format!("{elsewhere}; {first}")).await? == 200);
+    Ok(())
 }
 
 /// A number is no token and a token no number; nor is what stands in the broker either of them.
