@@ -148,9 +148,11 @@ def work(shard):
     if shard.page == 7: raise Permanent("é" * 5000)
     if shard.page == 8: raise gridloom.Stopped("nobody said so")
     if shard.page == 9: raise Retry("half \\ud800 of a pair")
+    if shard.page == 10: return Retry("meant to be raised")
+    return shard
 """
     with FakeWorker(script, tmp_path) as child:
-        ids = child.tile(11)
+        ids = child.tile(12)
         said = [answer for _, answer in sorted(child.answers(ids).items())]
         kinds = [(kind, fail.get("kind"), fail.get("after_ms")) for kind, fail in said]
         assert kinds == [
@@ -160,7 +162,7 @@ def work(shard):
             ("fail", "hold", 2500),
             *[("fail", "retry", None)] * 3,
             ("fail", "permanent", None),
-            *[("fail", "retry", None)] * 2,
+            *[("fail", "retry", None)] * 3,
             ("done", None, None),
         ]
         errors = [fail.get("error") for _, fail in said]
@@ -183,13 +185,14 @@ async def work(shard):
     if shard.page == 2: raise asyncio.CancelledError
     if shard.page == 3: raise gridloom.Hold(1, "busy")
     if shard.page == 4: raise KeyboardInterrupt
+    if shard.page == 5: return gridloom.Retry("meant to be raised")
     shard.rows(1)
 """
     with FakeWorker(script, tmp_path) as child:
-        ids = child.tile(6)
+        ids = child.tile(7)
         said = [answer for _, answer in sorted(child.answers(ids).items())]
-        assert [kind for kind, _ in said] == ["fail"] * 5 + ["done"]
-        assert [fail.get("kind") for _, fail in said[:5]] == ["retry", "retry", "retry", "hold", "retry"]
+        assert [kind for kind, _ in said] == ["fail"] * 6 + ["done"]
+        assert [fail.get("kind") for _, fail in said[:6]] == ["retry", "retry", "retry", "hold", "retry", "retry"]
         assert child.drain() == 0
 
 

@@ -52,6 +52,12 @@ def test_failures_are_told_as_the_ledger_has_them() -> None:
         ("retry", None, "ValueError"),
         ("retry", None, "FileNotFoundError: [Errno 2] no file"),
     ]
+    async def forgets(shard: Shard) -> Any:
+        return Permanent("meant to be raised")
+
+    handlers: List[Any] = [forgets, lambda shard: Permanent("meant to be raised")]
+    for handler in handlers:
+        assert testing.run(handler).error == "meant to be raised"
     with pytest.raises(AssertionError, match="shard 0/1: permanent: b"):
         testing.run_all(fails, pages=2).outcomes[1].check()
 

@@ -3,7 +3,7 @@
  * one after the other, all of them in the one event loop of the program.
  */
 
-import { Failure, isFailure } from "./failure.js";
+import { Failure, failedOf, isFailure } from "./failure.js";
 import { ProtocolError, type Message } from "./frames.js";
 import type { Handler, Handlers } from "./handlers.js";
 import type { Ear, Line } from "./line.js";
@@ -160,7 +160,7 @@ export class Child implements Ear {
       attempt._begin();
       let failed: { error: unknown } | undefined;
       try {
-        await run(attempt);
+        failed = failedOf(await run(attempt));
       } catch (error) {
         failed = { error };
       }

@@ -92,6 +92,11 @@ function wait(ms: unknown): number {
   return Math.floor(Math.min(ms, WAIT_MAX_MS));
 }
 
+/** What a handler returned that meant to throw it: an error. Whatever else it returns says nothing. */
+export function failedOf(returned: unknown): { error: unknown } | undefined {
+  return returned instanceof Error || isFailure(returned) ? { error: returned } : undefined;
+}
+
 /** Whether it says itself what follows. */
 export function isFailure(error: unknown): error is Failure {
   return has(error, FAILURE);

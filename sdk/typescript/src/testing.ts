@@ -12,7 +12,7 @@
  * ```
  */
 
-import type { Kind } from "./failure.js";
+import { failedOf, type Kind } from "./failure.js";
 import type { Handler, Page, Pages } from "./handlers.js";
 import { Answer } from "./pages.js";
 import { outcome, Probe, Shard, Tile, type Key, type TileSaid } from "./shard.js";
@@ -164,11 +164,10 @@ export async function run(handler: Handler, on: Shard | ShardOf = {}): Promise<O
   const given = on instanceof Shard ? on : shard(on);
   given._begin();
   try {
-    await handler(given);
+    return new Outcome(given, failedOf(await handler(given)));
   } catch (error) {
     return new Outcome(given, { error });
   }
-  return new Outcome(given, undefined);
 }
 
 /** Runs a handler on each shard of a grid, one after the other: so many pages a slice, or those that a probe finds. */

@@ -149,15 +149,17 @@ test("failures say what follows, and others are tried again", () =>
          case 11: throw new Permanent(new TypeError("wrapped"));
          case 12: throw { get message() { throw 1; }, toString() { throw 2; } };
          case 13: await fetch("http://127.0.0.1:1/"); break;
+         case 14: return new Retry("meant to be thrown");
+         case 15: return shard;
        }
      });`,
     {},
     async (child) => {
-      const said = (await child.answers(child.tile({ shards: 15 }))).map(([, fail]) => fail);
+      const said = (await child.answers(child.tile({ shards: 16 }))).map(([, fail]) => fail);
       const kinds = said.map((fail) => [fail["kind"], fail["after_ms"]]);
       const retry = ["retry", undefined];
       const wanted = [retry, ["retry", 5000], ["permanent", undefined], ["hold", 2500], retry, retry, retry, ["permanent", undefined]];
-      assert.deepEqual(kinds, [...wanted, retry, retry, retry, ["permanent", undefined], retry, retry, [undefined, undefined]]);
+      assert.deepEqual(kinds, [...wanted, retry, retry, retry, ["permanent", undefined], retry, retry, retry, [undefined, undefined]]);
       const errors = said.map((fail) => fail["error"]);
       assert.deepEqual(errors.slice(0, 7), [
         "HTTP 503",

@@ -83,6 +83,7 @@ test("failures are told as the ledger has them", async () => {
     ["retry", undefined, "Error"],
     ["retry", undefined, "RangeError: d"],
   ]);
+  assert.equal((await run(async () => new Permanent("meant to be thrown"))).error, "meant to be thrown");
   const whole = await runAll(fails, { pages: 2 });
   assert.throws(() => whole.outcomes[1]?.check(), /shard 0\/1: permanent: b/);
 });

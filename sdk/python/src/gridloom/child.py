@@ -17,7 +17,7 @@ import weakref
 from typing import Any, Callable, Coroutine, Dict, Iterable, List, Mapping, Optional, Set
 
 from .answers import Answers
-from .failure import Failure, Permanent, Stopped
+from .failure import Failure, Permanent, Stopped, failed
 from .frames import GONE, Connection, ProtocolError
 from .handlers import Handlers, is_async
 from .pages import Answer
@@ -158,8 +158,8 @@ class Child:
                 error: Optional[BaseException] = None
                 try:
                     returned = run(attempt)
-                    if returned is not None and inspect.isawaitable(returned):
-                        error = _not_awaited(returned)
+                    if returned is not None:
+                        error = _not_awaited(returned) if inspect.isawaitable(returned) else failed(returned)
                 except BaseException as raised:
                     error = raised
                 self._end(tile, attempt, error, attempt is not attempts[-1], answer)
@@ -305,8 +305,7 @@ def _turn(loop: asyncio.AbstractEventLoop) -> None:
 async def _guarded(run: Callable[[Any], Any], attempt: Attempt) -> Optional[BaseException]:
     """What the handler raised, whatever it is: ``SystemExit`` would end the loop."""
     try:
-        await run(attempt)
-        return None
+        return failed(await run(attempt))
     except BaseException as error:
         return error
 

@@ -27,6 +27,11 @@ def milliseconds(wait: Seconds) -> int:
     return int(min(seconds * 1_000, WAIT_MAX_MS))
 
 
+def failed(returned: object) -> Optional[BaseException]:
+    """An exception that a handler returned, as one does that meant to raise it. Whatever else it returns says nothing."""
+    return returned if isinstance(returned, BaseException) else None
+
+
 class Failure(Exception):
     """What a handler raises to say what follows: :class:`Retry`, :class:`Permanent` or :class:`Hold`.
 

@@ -16,7 +16,7 @@ import inspect
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
-from .failure import Stopped
+from .failure import Stopped, failed
 from .handlers import is_async
 from .pages import Answer
 from .shard import Key, Probe, Shard, Tile, outcome
@@ -151,7 +151,8 @@ def run(handler: Callable[[Shard], Any], on: Optional[Shard] = None, **said: Any
     try:
         returned = handler(given)
         if inspect.isawaitable(returned):
-            asyncio.run(_awaited(returned))
+            returned = asyncio.run(_awaited(returned))
+        raised = failed(returned)
     except (Exception, Stopped, asyncio.CancelledError, SystemExit) as error:
         raised = error  # KeyboardInterrupt is for whoever runs the tests
     kind, told = outcome(given, raised)
