@@ -3,7 +3,7 @@
 import { segment } from './api.js';
 import { present } from './clock.js';
 import { Link, refine, useRoute } from './router.js';
-import { html, useEffect, useState } from './html.js';
+import { html, useEffect, useRef, useState } from './html.js';
 import { ago, count, instant, jobOf, moment, short, utc } from './words.js';
 
 // The present, each second: for whatever says how long ago something was.
@@ -115,7 +115,12 @@ export function Filter({ name, label, options, hint, type = 'search', holds = []
   const { query } = useRoute();
   const said = query[name] || '';
   const [typed, type_] = useState(said);
-  useEffect(() => type_(said), [said]);
+  // Where the address changes, and not once it is first shown: that is heard later than what is typed at once.
+  const before = useRef(said);
+  useEffect(() => {
+    if (before.current !== said) type_(said);
+    before.current = said;
+  }, [said]);
   useEffect(() => {
     if (options || typed === said) return undefined;
     const gone = typed ? [] : holds.map((each) => [each, '']);

@@ -117,6 +117,13 @@ async fn pull_without_patience_brings_what_is_there_and_ends() -> anyhow::Result
     let mut puller = Puller::new(&broker, &broker.subjects().shards(), &consumer.name);
     for there in [0, 3, 5, 0] {
         broker.publish_batch(&tiles(&broker, there), register).await;
+        // What is stored the consumer hears of a moment later, and such a pull does not wait for that.
+        eventually(SOON, "the consumer has heard of them", async || {
+            let lanes = broker.lanes().await?;
+            let lane = lanes.get(&default_lane());
+            Ok(lane.is_some_and(|lane| lane.standing.pending == there as u64))
+        })
+        .await?;
         let pull = puller.pull(5, Patience::None).await?;
         for left in (0..5).rev().take(there) {
             let delivery = delivery(&mut puller).await?;
