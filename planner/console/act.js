@@ -62,28 +62,31 @@ function Question({ id, label, title, danger, says, fields = [], count, counts, 
     if (result || problem) dialog.current.querySelector('[type=submit]').focus();
   }, [result, problem]);
   // What was ordered cannot be taken back: who left meanwhile would not hear what became of it. What was pressed has lost its
-  // focus by then, so a key is nobody's.
+  // focus by then, so a key is nobody's; and it counts from the press on, whenever that is painted.
+  const ordered = useRef(false);
   useEffect(() => {
-    if (!busy) return undefined;
-    const stay = (event) => event.key === 'Escape' && event.preventDefault();
+    const stay = (event) => ordered.current && event.key === 'Escape' && event.preventDefault();
     addEventListener('keydown', stay);
     return () => removeEventListener('keydown', stay);
-  }, [busy]);
+  }, []);
   const counted = useCount(count, values, counts);
   const lacks = (count && counted.text === undefined) || fields.some((field) => field.required && !values[field.name]);
   const typed = command && !result && command(values, id);
   const submit = async (event) => {
     event.preventDefault();
     if (result) return dialog.current.close();
+    ordered.current = true;
     change({ busy: true, problem: null });
     try {
       const { method, path, body, headers } = order(values, id);
       const { data } = await ask(method, path, { body, headers });
+      ordered.current = false;
       change({ busy: false, result: done ? done(data, values) : 'Done.' });
       again();
       if (goes) goes(data);
     } catch (failed) {
       const refused = problemOf(failed);
+      ordered.current = false;
       change({ busy: false, problem: refused });
       // It is not as it was counted, maybe.
       if (!refused.passes) counted.anew?.();
