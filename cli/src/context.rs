@@ -15,7 +15,7 @@ use crate::output::Output;
 /// How long a command waits for the broker.
 const WAIT: Duration = Duration::from_secs(3);
 /// How long it looks whether a restore is unfinished.
-pub(crate) const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What every command has at hand.
 #[derive(Clone, Debug)]
@@ -59,8 +59,7 @@ impl Context {
     /// When the broker cannot be reached, or will not do; or what is there is half of a backup.
     pub async fn ask(&self) -> anyhow::Result<Broker> {
         let broker = self.ask_whatever_is_there().await?;
-        let whole = tokio::time::timeout(LOOK, topology::is_whole(&broker)).await;
-        if let Ok(Err(unfinished @ TopologyError::Restoring { .. })) = whole {
+        if let Some(unfinished @ TopologyError::Restoring { .. }) = not_whole(&broker).await {
             return Err(Misuse::error(chain(&unfinished).to_string()));
         }
         // Who may not ask that, or is not answered, is told so of what the command asks.
@@ -78,6 +77,12 @@ impl Context {
         let _ = self.asked.0.set(broker.clone());
         Ok(broker)
     }
+}
+
+/// Why what is there may be half of a backup. Nothing where that is not answered soon.
+pub(crate) async fn not_whole(broker: &Broker) -> Option<TopologyError> {
+    let whole = tokio::time::timeout(LOOK, topology::is_whole(broker)).await;
+    whole.ok()?.err()
 }
 
 /// Who gives the order, as their system calls them; where it says no name, as in a container, by their number.

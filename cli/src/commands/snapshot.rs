@@ -16,15 +16,13 @@ use std::path::Path;
 use anyhow::Context as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gridloom_shared::broker::topology;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use serde_json::{Map, Value, json};
-use tokio::time::timeout;
 
 use crate::args::{Snapshot, SnapshotArgs};
 use crate::config::Config;
-use crate::context::{Context, LOOK};
+use crate::context::{Context, not_whole};
 use crate::exit::UNREACHABLE;
 use crate::fault::{Misuse, Verdict, code_of};
 use crate::output::grouped;
@@ -72,11 +70,11 @@ async fn take(context: &Context, args: &SnapshotArgs, path: &Path) -> anyhow::Re
     let mut hosts = mask::Hosts::of(context.config.nats.exact());
     match context.ask_whatever_is_there().await {
         Ok(broker) => {
-            let whole = timeout(LOOK, topology::is_whole(&broker)).await;
+            let half = not_whole(&broker).await;
             let parts = parts::read(&broker, &args.runs).await;
             document.extend(parts.read);
             unread = parts.unread;
-            if let Ok(Err(half)) = whole {
+            if let Some(half) = half {
                 let half = json!({ "part": "installation", "reason": chain(&half).to_string() });
                 unread.insert(0, half);
             }
